@@ -3,6 +3,9 @@
 /// Most bytes of a JSON text (a manifest, a stamp); what is longer was not written by ioriot.
 pub const JSON: u64 = 64 << 20;
 
+/// Most files of which syncs are regrouped (`--syncs regroup`): key `grouped` of a workload's manifest.
+pub const GROUPED: usize = 1024;
+
 /// Most values in a JSON text: each takes some hundred bytes once it is read.
 pub const VALUES: usize = 1 << 20;
 

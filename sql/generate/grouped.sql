@@ -1,10 +1,10 @@
 -- Files that the program wrote back for several threads at once (group commit): who finds nobody at it does so for all who wait.
 --
 -- That is taken from what the capture shows: at least 20 syncs of the file, by several lanes, never two of them under way at once, and
--- each after a write that no sync before it has covered; and a sync is for more than who makes it. Either several threads go on when it is
--- over: three wakes behind two such syncs, in the mean. (A mutex lets one thread go on, which then syncs for itself.) Or threads do not
--- sync what they have written, of a tenth of the writes at least, but write on when the sync of another one is over. At most 1024 files,
--- those with most syncs.
+-- each after a write that no sync before it has covered; and a sync is for more than who makes it: in the mean four threads at least go
+-- on behind one. (A mutex lets one go on, which then syncs for itself, and a queue of what was written a second one.) Where nobody is
+-- known to be woken behind them, as in captures without waits, it is threads that do not sync what they have written, of a tenth of the
+-- writes at least, but write on when the sync of another one is over. At most 1024 files, those with most syncs.
 --
 -- @needs ops edges syscall_def
 -- @from ops file
@@ -33,25 +33,24 @@ turns AS (
         lead(ts) OVER (PARTITION BY file, lane ORDER BY op_id) AS next_ts
     FROM calls
 ),
-broadcasts AS (
-    SELECT calls.file
+woken AS (
+    SELECT calls.file, count(*) AS wakes
     FROM edges
     JOIN calls ON calls.op_id = edges.after AND calls.syncs
     WHERE edges.resource = 'wake'
     GROUP BY calls.file
-    HAVING count(*) >= 8 AND count(*) * 2 >= count(DISTINCT edges.after) * 3
 ),
 judged AS (
     SELECT turns.file, count(*) FILTER (WHERE turns.syncs) AS syncs
     FROM turns
-    LEFT JOIN broadcasts ON broadcasts.file = turns.file
+    LEFT JOIN woken ON woken.file = turns.file
     LEFT JOIN calls AS covers ON covers.file = turns.file AND covers.op_id = turns.covered_by AND NOT turns.syncs
     GROUP BY turns.file
     HAVING count(*) FILTER (WHERE turns.syncs AND turns.ts < turns.before) = 0
         AND count(*) FILTER (WHERE turns.syncs AND turns.synced) = 0
         AND (
-            count(broadcasts.file) > 0
-            OR count(*) FILTER (WHERE covers.lane <> turns.lane AND NOT turns.next_syncs AND turns.next_ts >= covers.over)
+            max(woken.wakes) >= 4 * count(*) FILTER (WHERE turns.syncs)
+            OR max(woken.wakes) IS NULL AND count(*) FILTER (WHERE covers.lane <> turns.lane AND NOT turns.next_syncs AND turns.next_ts >= covers.over)
                 >= greatest(8, count(*) FILTER (WHERE NOT turns.syncs) / 10)
         )
 ),

@@ -24,14 +24,14 @@ WITH sides AS (
 )
 SELECT
     path,
-    count(*) AS calls,
+    count(dur) AS calls,
     CAST(coalesce(sum(dur), 0) AS BIGINT) AS total_ns,
-    CAST(sum(captured_dur) AS BIGINT) AS captured_total_ns,
+    CAST(sum(captured_dur) FILTER (WHERE dur IS NOT NULL) AS BIGINT) AS captured_total_ns,
     percentile(dur, 0.99) AS p99_ns,
     max(dur) AS max_ns,
     CAST(coalesce(sum(ret) FILTER (WHERE ret > 0 AND reads), 0) AS BIGINT) AS read_bytes,
     CAST(coalesce(sum(ret) FILTER (WHERE ret > 0 AND writes), 0) AS BIGINT) AS written_bytes,
-    count(*) FILTER (WHERE errno <> 0) AS failed,
+    count(dur) FILTER (WHERE errno <> 0) AS failed,
     count(*) FILTER (WHERE outcome = 'different') AS different
 FROM sides
 WHERE origin = 'event' AND path IS NOT NULL

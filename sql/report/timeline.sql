@@ -20,7 +20,7 @@
 WITH calls AS (
     SELECT
         begin / 1000000000 AS second,
-        count(*) AS ops,
+        count(dur) AS ops,
         sum(ret) FILTER (WHERE ret > 0 AND moves IN ('reads', 'copies')) AS read_bytes,
         sum(ret) FILTER (WHERE ret > 0 AND moves IN ('writes', 'copies')) AS written_bytes,
         count(*) FILTER (WHERE outcome = 'different') AS different,

@@ -14,14 +14,14 @@
 -- @column max_wait_ns BIGINT the longest, ns
 WITH calls AS (
     SELECT
-        worker, lane, begin, dur,
+        worker, lane, begin, dur, issued,
         begin - lag(begin + dur) OVER (PARTITION BY worker ORDER BY begin, op_id) AS wait
-    FROM (SELECT worker, lane, op_id, begin, coalesce(dur, 0) AS dur FROM results) AS of_workers
+    FROM (SELECT worker, lane, op_id, begin, coalesce(dur, 0) AS dur, dur IS NOT NULL AS issued FROM results) AS of_workers
 )
 SELECT
     worker,
     count(DISTINCT lane) AS lanes,
-    count(*) AS ops,
+    count(*) FILTER (WHERE issued) AS ops,
     max(begin + dur) - min(begin) AS span_ns,
     CAST(sum(dur) AS BIGINT) AS call_ns,
     CAST(coalesce(sum(wait), 0) AS BIGINT) AS wait_ns,

@@ -5,11 +5,12 @@ use crate::amount::{Bytes, Things};
 use crate::engine::Engine;
 use crate::fate::Elsewhere;
 use crate::ledger::{Ledger, Moved, OtherKind};
+use crate::limits::GROUPED;
 use crate::loss::Loss;
 use crate::mounts::InMemory;
 use crate::schema::Table;
 use crate::text::shown;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -301,8 +302,11 @@ impl Summary {
             summary.shared_syncs = int(batch, 0, 0);
         }
         for batch in sums("grouped") {
-            summary.grouped.extend((0..batch.num_rows()).map(|row| int(batch, 0, row)));
+            let files: Option<Vec<u64>> = (0..batch.num_rows()).map(|row| known(batch, 0, row)).collect();
+            summary.grouped.extend(files.context("stage grouped.sql: a file is a number from 0")?);
         }
+        let ascend = summary.grouped.is_sorted_by(|a, b| a < b) && summary.grouped.len() <= GROUPED;
+        ensure!(ascend, "stage grouped.sql gives the numbers of at most {GROUPED} files, in ascending order and each once");
         for (table, written) in &made.tables {
             match table {
                 Table::Ops => summary.fingerprint = format!("{:016x}", written.hash),

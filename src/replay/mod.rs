@@ -32,6 +32,7 @@ pub use pace::{Chosen, Pace};
 
 use crate::files::Dir;
 use crate::init::{Data, Map, Parts, Root, State, Tmpfs, fingerprint, memory as memory_fs};
+use crate::limits;
 use crate::mounts;
 use crate::os::limit::Limited;
 use crate::process::signal;
@@ -49,7 +50,7 @@ use machine::samples::Sampler;
 use outcome::measure::Measures;
 use outcome::{recover as left, state};
 use serde_json::{Value, json};
-use shared::{groups, memory};
+use shared::memory;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use supervise::Watch;
@@ -410,13 +411,13 @@ pub(crate) fn ofds(workload: &Dataset) -> Result<usize> {
 fn grouped(workload: &Dataset) -> Result<Vec<i64>> {
     let Some(said) = workload.manifest.get("grouped") else { return Ok(Vec::new()) };
     let files = said.as_array().map(|files| files.iter().map(Value::as_i64).collect::<Option<Vec<_>>>());
-    let sorted = |files: &Vec<i64>| files.len() <= groups::MOST && files.is_sorted_by(|a, b| a < b);
+    let sorted = |files: &Vec<i64>| files.len() <= limits::GROUPED && files.is_sorted_by(|a, b| a < b);
     let files = files.flatten().filter(sorted);
     files.with_context(|| {
         format!(
             "invalid workload: {}: grouped is no list of at most {} files in ascending order",
             workload.dir.display(),
-            groups::MOST
+            limits::GROUPED
         )
     })
 }

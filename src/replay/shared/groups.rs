@@ -11,12 +11,11 @@
 
 use super::futex;
 use super::memory::SharedWords;
+use crate::limits::GROUPED;
 use std::io::Result;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::*;
 
-/// Most files of which syncs are regrouped.
-pub const MOST: usize = 1024;
 /// How long a worker sleeps at most before it looks whether the one that syncs is still there, ns.
 const PATIENCE: i64 = 10_000_000;
 
@@ -55,7 +54,7 @@ impl Groups {
     /// # Errors
     /// When memory is short.
     pub fn new(files: usize) -> Result<Groups> {
-        SharedWords::new(files.min(MOST) * WORDS).map(Groups)
+        SharedWords::new(files.min(GROUPED) * WORDS).map(Groups)
     }
 
     #[inline]

@@ -158,4 +158,11 @@ fn an_edited_stage_that_is_no_table_keeps_its_columns() {
     made.refused(&["memory.sql", "its head lists nothing as column 1"]);
     made.put("memory.sql", memory);
     made.generate("work").unwrap();
+    // A replay would refuse the workload, or take one file for another.
+    for rows in
+        ["SELECT CAST(NULL AS BIGINT) AS file", "SELECT CAST(-5 AS BIGINT) AS file", "SELECT * FROM (VALUES (2), (2)) AS f(file)"]
+    {
+        made.put("grouped.sql", &format!("-- @from ops file\n{rows}"));
+        made.refused(&["stage grouped.sql"]);
+    }
 }

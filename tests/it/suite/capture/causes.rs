@@ -1,6 +1,7 @@
 //! What ops waited for, in programs of which on a fast disk hardly anybody ever waits: replayed on a slow one they do.
 
 use super::{allowed, capture, closes, compile, compile_text, scratch};
+use crate::alone::alone;
 use crate::skip::{Need, skip};
 use crate::tool::{expect, number, rows};
 use serde_json::Value;
@@ -192,6 +193,7 @@ fn computing_is_burnt() {
 /// a busy machine ticks come late, one by one: that of the last ones which was least late says what they have gathered.
 #[test]
 fn a_timer_fires_on_time_however_long_the_work_takes() {
+    alone();
     let Some(captured) = Captured::new("timer") else { return };
     captured.replay("work", "run", 4.0);
     let ticks = "SELECT row_number() OVER (ORDER BY results.begin) AS tick, results.begin - min(results.begin) OVER () - \

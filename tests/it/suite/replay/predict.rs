@@ -276,6 +276,16 @@ fn syncs_for_several_threads_are_regrouped() {
         manifest["options"]["syncs"].as_str().unwrap().to_owned()
     };
     assert_eq!(["one-1", "one-captured-1"].map(syncs), ["regroup", "captured"]);
+    // One of two is left out where both threads have written before the first sync.
+    let mut both = super::regroup::commits(&[(1, 'w'), (2, 'w'), (1, 's'), (2, 's')]);
+    both.edge(3, 2).edge(4, 3);
+    both.write();
+    let found: Value = serde_json::from_str(&predict(0, &both, &[&args[..], &["--format", "json"]].concat())).unwrap();
+    let left =
+        |label: &str| found["cells"].as_array().unwrap().iter().find(|cell| cell["label"] == label).unwrap()["left_out"].clone();
+    assert_eq!((left("one"), left("one-captured")), (json!({ "syncs": 1, "of": 2 }), Value::Null), "{found}");
+    fs::remove_dir_all(both.place("out")).unwrap();
+    assert!(predict(0, &both, &args).contains("one: 1 of 2 syncs were left out, as others had done their work\n"));
     // Who asks for the captured ones has the usual bounds.
     fs::remove_dir_all(work.place("out")).unwrap();
     let said = predict(0, &work, &[&args[..], &["--syncs", "captured"]].concat());

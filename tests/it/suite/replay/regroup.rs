@@ -12,7 +12,7 @@ use serde_json::json;
 const LOG: (i64, i64) = (6, 0);
 
 /// A log that lane 0 opens, and calls of other lanes on it: `w` writes, `s` syncs.
-fn commits(calls: &[(i64, char)]) -> Work {
+pub(super) fn commits(calls: &[(i64, char)]) -> Work {
     let mut work = Work::new();
     let (file, ofd) = LOG;
     work.need("/d", "dir", 0);
