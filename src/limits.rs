@@ -4,6 +4,7 @@
 pub const JSON: u64 = 64 << 20;
 
 /// Most files of which syncs are regrouped (`--syncs regroup`): key `grouped` of a workload's manifest.
+#[cfg(any(feature = "sql", target_arch = "x86_64"))] // as generate and replay
 pub const GROUPED: usize = 1024;
 
 /// Most values in a JSON text: each takes some hundred bytes once it is read.
