@@ -17,8 +17,8 @@ thread_local! {
     static TURN: RefCell<Option<Turn>> = const { RefCell::new(None) };
 }
 
-/// Waits until no test runs that is [alone]; until the calling test ends none will be. Whatever makes or starts something for a test
-/// calls this.
+/// Waits until no test runs that is [`alone`]; until the calling test ends none will be. What starts the program, makes a workload or a
+/// scratch directory of the build calls this; tests that do none of it (mostly short ones) are not waited for.
 pub fn beside_others() {
     // libtest names the thread of a test after it. Another thread of the same test must not wait: it would, for a test that waits for its own.
     if !std::thread::current().name().is_some_and(|name| name.contains("::")) {
@@ -29,7 +29,7 @@ pub fn beside_others() {
     });
 }
 
-/// Waits until no other test runs; until the calling test ends none begins.
+/// Waits until no other test runs that went through [`beside_others`]; until the calling test ends none goes on from there.
 pub fn alone() {
     TURN.with_borrow_mut(|turn| {
         *turn = None;
